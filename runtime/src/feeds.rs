@@ -37,6 +37,8 @@ struct State {
     resource_version: u64,
     behind_max: usize,
     complete: Complete,
+    /// Only schedulers that are watched are listed.
+    lists_each: bool,
     /// Of the last scheduler whose first watch began.
     last_term: u64,
 }
@@ -109,6 +111,7 @@ impl Feeds {
                 resource_version,
                 behind_max: BEHIND_MAX,
                 complete: Complete::All,
+                lists_each: false,
                 last_term: 0,
             }),
             completed: Notify::new(),
@@ -188,6 +191,7 @@ impl Feeds {
     pub fn list_each(&self) -> HashSet<SchedulerName> {
         let mut state = self.state.lock();
         state.complete = Complete::Only(HashSet::new());
+        state.lists_each = true;
         state.schedulers.retain(|_, feed| feed.watches > 0);
         state.schedulers.keys().cloned().collect()
     }
@@ -197,6 +201,14 @@ impl Feeds {
         let state = self.state.lock();
         let feed = state.schedulers.get(scheduler);
         feed.is_some_and(|feed| feed.watches > 0)
+    }
+
+    /// Whether what is told of the scheduler's instances will be corrected: they are listed, or are going to be.
+    pub fn is_followed(&self, scheduler: &SchedulerName) -> bool {
+        let state = self.state.lock();
+        let feed = state.schedulers.get(scheduler);
+        let is_watched = feed.is_some_and(|feed| feed.watches > 0);
+        !state.lists_each || is_watched || state.complete.has(scheduler)
     }
 
     /// Differs whenever all watches of the scheduler have ended in between; `None` while nobody watches it.

@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a new list waits for the addresses of its nodes.
 const NODES_WAIT: Duration = Duration::from_secs(10);
@@ -26,6 +27,9 @@ const MANY: usize = 3;
 /// A list ends after so many nodes for each that is wanted: a cluster may have thousands for other work, and a node is
 /// a large object.
 const READ_FOR_ONE: usize = 4;
+/// When an account that may read nodes and not list them tries again: it may have been given the right, and an API
+/// server that starts does not know all rights yet.
+const LIST_AGAIN: Duration = Duration::from_secs(60);
 /// Nodes in one page of a list.
 const PAGE: usize = 500;
 
@@ -55,7 +59,9 @@ impl Lookup {
 
     async fn nodes(&self, wanted: Vec<Arc<str>>) {
         let mut wanted: HashSet<Arc<str>> = wanted.into_iter().collect();
-        if wanted.len() >= MANY && !self.asking.may_not_list.load(Ordering::Relaxed) {
+        let refused = *self.asking.list_refused.lock();
+        let may_list = refused.is_none_or(|at| at.elapsed() >= LIST_AGAIN);
+        if wanted.len() >= MANY && may_list {
             self.listed(&mut wanted).await;
         }
         let each = wanted.into_iter().map(|node| self.node(node));
@@ -71,7 +77,7 @@ impl Lookup {
             let page = match self.page(size, after).await {
                 Ok(page) => page,
                 Err(failure) if failure.is_right_missing() => {
-                    self.asking.may_not_list.store(true, Ordering::Relaxed);
+                    *self.asking.list_refused.lock() = Some(Instant::now());
                     return;
                 }
                 Err(failure) => {

@@ -13,7 +13,7 @@
 use super::budget_object::{Lowered, Raising, find, is_marked, labelling, lower, raise, repair};
 use super::client::{Calls, Failure, pods};
 use super::index::Index;
-use super::limiter::Urgency;
+use super::limiter::{Leave, Urgency};
 use super::namespace::{Namespaces, is_missing};
 use super::seen::SeenPod;
 use futures_util::stream::{self, StreamExt};
@@ -156,13 +156,16 @@ impl Writer {
         written.looked = Instant::now();
         let found = match known {
             Some(known) if known >= least => Some(known),
-            Some(_) => self.raise(scheduler, least, Raising::Number).await?,
-            None if is_new => self.raise(scheduler, least, Raising::TakeOver).await?,
-            None => self.raise(scheduler, least, Raising::Repair).await?,
+            Some(_) => self.raise(scheduler, term, least, Raising::Number).await?,
+            None if is_new => {
+                let how = Raising::TakeOver;
+                self.raise(scheduler, term, least, how).await?
+            }
+            None => self.raise(scheduler, term, least, Raising::Repair).await?,
         };
         let (on, off) = tokio::join!(
-            self.label(scheduler, on, true),
-            self.label(scheduler, off, false)
+            self.label(scheduler, term, on, true),
+            self.label(scheduler, term, off, false)
         );
         on?;
         off?;
@@ -206,22 +209,26 @@ impl Writer {
     async fn raise(
         &self,
         scheduler: &SchedulerName,
+        term: Option<u64>,
         least: i32,
         how: Raising,
     ) -> Result<Option<i32>, Failure> {
         let raised = match how {
             Raising::Repair | Raising::TakeOver => None,
-            Raising::Number => match raise(&self.calls, scheduler, least).await {
-                // Somebody deleted it.
-                Err(failure) if failure.code() == 404 => None,
-                raised => Some(raised.map(Some)),
-            },
+            Raising::Number => {
+                let _turn = self.turn(scheduler, term).await?;
+                match raise(&self.calls, scheduler, least).await {
+                    // Somebody deleted it.
+                    Err(failure) if failure.code() == 404 => None,
+                    raised => Some(raised.map(Some)),
+                }
+            }
         };
         let written = match raised {
             Some(raised) => raised,
             None => {
                 let takes_over = how == Raising::TakeOver;
-                self.repair(scheduler, least, takes_over).await
+                self.repair(scheduler, term, least, takes_over).await
             }
         };
         match written {
@@ -238,6 +245,7 @@ impl Writer {
     async fn repair(
         &self,
         scheduler: &SchedulerName,
+        term: Option<u64>,
         least: i32,
         takes_over: bool,
     ) -> Result<Option<i32>, Failure> {
@@ -251,9 +259,20 @@ impl Writer {
         {
             return Ok(None);
         }
+        let _turn = self.turn(scheduler, term).await?;
         repair(&self.calls, scheduler, least, found, takes_over)
             .await
             .map(Some)
+    }
+
+    /// Waits for the turn of a write. An order may have begun long before: when another process owns the scheduler by
+    /// then, what it writes now would undo what that has written.
+    async fn turn(&self, scheduler: &SchedulerName, term: Option<u64>) -> Result<Leave, Failure> {
+        let leave = self.calls.leave(scheduler, Urgency::Urgent).await?;
+        match self.index.feeds().term(scheduler) == term {
+            true => Ok(leave),
+            false => Err(Failure::Left),
+        }
     }
 
     /// Lowers the number once the disruption controller has counted again, between two orders, and while the scheduler
@@ -300,12 +319,13 @@ impl Writer {
     async fn label(
         &self,
         scheduler: &SchedulerName,
+        term: Option<u64>,
         rooms: Vec<RoomId>,
         on: bool,
     ) -> Result<(), Failure> {
         let labelled = rooms
             .into_iter()
-            .map(|room| self.label_one(scheduler, room, on));
+            .map(|room| self.label_one(scheduler, term, room, on));
         let labelled = stream::iter(labelled).buffer_unordered(LABELLED_AT_ONCE);
         let all: Vec<_> = labelled.collect().await;
         all.into_iter().collect()
@@ -314,9 +334,11 @@ impl Writer {
     async fn label_one(
         &self,
         scheduler: &SchedulerName,
+        term: Option<u64>,
         room: RoomId,
         on: bool,
     ) -> Result<(), Failure> {
+        let _turn = self.turn(scheduler, term).await?;
         let pinned = self.index.is_pinned(scheduler, &room);
         let (of, patch) = (scheduler.clone(), labelling(on, pinned));
         let call = move |client| {

@@ -185,6 +185,8 @@ pub enum Failure {
     Crowded,
     /// The runtime is shutting down.
     Stopped,
+    /// It was not sent: the scheduler is no longer this process's.
+    Left,
 }
 
 impl Failure {
@@ -223,6 +225,7 @@ impl From<Failure> for RuntimeError {
                  adapters.runtime.kubernetes.qps"
                 .to_owned(),
             Failure::Stopped => "the Kubernetes runtime is shutting down".to_owned(),
+            Failure::Left => "the scheduler is no longer that of this process".to_owned(),
         };
         RuntimeError::Unavailable(text.into())
     }

@@ -51,7 +51,7 @@ fn class_of(status: &Status) -> Class {
     match status.code {
         404 => Class::NotFound,
         400 | 405 | 406 | 413 | 415 | 422 => Class::Invalid,
-        403 if says("exceeded quota") => Class::Exhausted,
+        403 if is_quota_exceeded(status) => Class::Exhausted,
         // Its controller has not counted yet.
         403 if says("status unknown for quota") => Class::Unavailable,
         403 if is_namespace_terminating(status) || is_account_missing(status) => Class::Unavailable,
@@ -60,6 +60,11 @@ fn class_of(status: &Status) -> Class {
         403 => Class::Invalid,
         _ => Class::Unavailable,
     }
+}
+
+/// A quota of the namespace is used up.
+pub fn is_quota_exceeded(status: &Status) -> bool {
+    status.code == 403 && status.message.contains("exceeded quota")
 }
 
 /// The namespace of a new object is being removed.

@@ -70,6 +70,8 @@ struct State {
     lanes: [Lane; LANES],
     waiting: usize,
     sent: [u64; LANES],
+    /// Those that were given, with the leaves that were not used.
+    turns: u64,
     in_flight: usize,
     tokens: f64,
     refilled: Instant,
@@ -164,7 +166,6 @@ impl Drop for Leave {
         let lane = self.urgency as usize;
         let mut state = self.shared.state.lock();
         if state.lanes[lane].end_leave(&self.scheduler) {
-            state.sent[lane] -= 1;
             state.tokens += 1.0;
             state.in_flight -= 1;
             drop(state);
@@ -184,6 +185,7 @@ impl Limiter {
                 lanes: Default::default(),
                 waiting: 0,
                 sent: [0; LANES],
+                turns: 0,
                 in_flight: 0,
                 tokens: f64::from(burst),
                 refilled: Instant::now(),
@@ -222,10 +224,14 @@ impl Limiter {
         scheduler: &SchedulerName,
         urgency: Urgency,
     ) -> Result<Permit, Refused> {
-        if self.0.state.lock().lanes[urgency as usize].take_leave(scheduler) {
-            return Ok(Permit(Some(self.0.clone())));
-        }
-        self.wait(scheduler, urgency).await
+        let lane = urgency as usize;
+        let has_leave = self.0.state.lock().lanes[lane].take_leave(scheduler);
+        let permit = match has_leave {
+            true => Permit(Some(self.0.clone())),
+            false => self.wait(scheduler, urgency).await?,
+        };
+        self.0.state.lock().sent[lane] += 1;
+        Ok(permit)
     }
 
     /// As [`Self::admit`], for a call that is made later.
@@ -308,12 +314,12 @@ impl Shared {
             if state.tokens < 1.0 {
                 return Some(Duration::from_secs_f64((1.0 - state.tokens) / self.qps));
             }
-            let (lane, waiter) = state.next()?;
+            let waiter = state.next()?;
             state.waiting -= 1;
             if waiter.is_closed() {
                 continue;
             }
-            state.sent[lane] += 1;
+            state.turns += 1;
             state.tokens -= 1.0;
             state.in_flight += 1;
             drop(state);
@@ -324,15 +330,13 @@ impl Shared {
 }
 
 impl State {
-    /// The next waiter, with its lane.
-    fn next(&mut self) -> Option<(usize, oneshot::Sender<Permit>)> {
-        let sent: u64 = self.sent.iter().sum();
-        let order = match sent % FLOOR == FLOOR - 1 {
+    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
+        let order = match self.turns % FLOOR == FLOOR - 1 {
             true => [1, 0, 2],
             false => [0, 1, 2],
         };
         let mut order = order.into_iter();
-        order.find_map(|lane| Some((lane, self.lanes[lane].pop()?)))
+        order.find_map(|lane| self.lanes[lane].pop())
     }
 
     fn refill(&mut self, qps: f64, burst: f64) {

@@ -1,6 +1,7 @@
 //! Addresses of nodes, where players reach rooms (contract 4.7).
 
 use k8s_openapi::api::core::v1::Node;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ struct Known {
     ip: Option<IpAddr>,
     asked: Instant,
     is_asked: bool,
+    /// What is answered may be about an earlier machine of this name.
+    is_void: bool,
 }
 
 impl NodeCache {
@@ -70,6 +73,7 @@ impl NodeCache {
                 ip: None,
                 asked: now,
                 is_asked: true,
+                is_void: false,
             };
             self.0.insert(node.clone(), asked);
             return true;
@@ -102,7 +106,12 @@ impl NodeCache {
             ip: None,
             asked: now,
             is_asked: false,
+            is_void: false,
         });
+        if known.is_void {
+            self.0.remove(node);
+            return;
+        }
         known.is_asked = false;
         known.asked = now;
         if host.is_some() {
@@ -117,6 +126,7 @@ impl NodeCache {
         if let Some(known) = self.0.get_mut(node) {
             let is_old = known.host.take().is_some() && !known.is_asked;
             known.ip = None;
+            known.is_void = known.is_asked;
             if is_old {
                 self.0.remove(node);
             }
@@ -135,8 +145,8 @@ impl NodeCache {
 pub struct Asking {
     /// Somebody is about to ask.
     pub is_gathering: AtomicBool,
-    /// The account may read nodes and not list them.
-    pub may_not_list: AtomicBool,
+    /// When the account was told that it may not list nodes.
+    pub list_refused: Mutex<Option<Instant>>,
 }
 
 #[cfg(test)]

@@ -80,11 +80,10 @@ impl PortUse {
         }
     }
 
-    /// No node has a place for the pod of this room, since others have one of its ports.
-    pub fn clashed(&mut self, key: &RoomKey) {
-        let held = self.rooms.get(key);
-        for port in held.iter().flat_map(|held| held.ports.iter()) {
-            let clashes = self.clashes.entry(*port).or_default();
+    /// No node has a place for a pod with these ports, since others have one of them.
+    pub fn clashed(&mut self, ports: impl IntoIterator<Item = u16>) {
+        for port in ports {
+            let clashes = self.clashes.entry(port).or_default();
             *clashes = clashes.saturating_add(1);
         }
     }
@@ -363,7 +362,7 @@ mod tests {
             };
             if drawn[0] == TAKEN {
                 clashes += 1;
-                ports.clashed(&key);
+                ports.clashed(drawn.iter().copied());
                 ports.free(&key);
             }
         }
@@ -373,7 +372,7 @@ mod tests {
         // It may be free by now, so it is tried again when all others are full.
         let mut early = PortUse::default();
         early.put(&key(0), [TAKEN].into(), false);
-        early.clashed(&key(0));
+        early.clashed([TAKEN]);
         early.free(&key(0));
         let first: Vec<u16> = (1..10)
             .map(|number| early.reserve(&key(number), &ranges, 1).unwrap()[0])

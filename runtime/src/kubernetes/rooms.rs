@@ -52,12 +52,14 @@ impl Rooms {
         }
         let pod = match created {
             Ok(pod) => pod,
-            Err(failure) if failure.code() == 409 => self.existing(order).await?,
-            // Quotas are looked at before names: that of an earlier try, whose answer was lost, counts.
-            Err(failure) if failure.code() == 403 => match self.existing(order).await {
-                Ok(pod) => pod,
-                Err(_) => return Err(failure.into()),
-            },
+            Err(failure) if failure.code() == 409 => self.existing(order, Urgency::Normal).await?,
+            // Quotas are looked at before names: that of an earlier try, whose answer was lost, counts. Its time runs.
+            Err(failure) if is_quota_exceeded(&failure) => {
+                match self.existing(order, Urgency::Urgent).await {
+                    Ok(pod) => pod,
+                    Err(_) => return Err(failure.into()),
+                }
+            }
             Err(failure) if is_missing(&failure) => return Err(unavailable(&failure)),
             Err(failure) => return Err(failure.into()),
         };
@@ -81,9 +83,9 @@ impl Rooms {
             .await
     }
 
-    async fn existing(&self, order: &RoomOrder) -> Result<Pod, RuntimeError> {
+    async fn existing(&self, order: &RoomOrder, urgency: Urgency) -> Result<Pod, RuntimeError> {
         let scheduler = &order.scheduler.name;
-        let pod = self.get(scheduler, &order.room, Urgency::Normal).await;
+        let pod = self.get(scheduler, &order.room, urgency).await;
         let pod = match pod? {
             Some(pod) => pod,
             None => {
@@ -216,6 +218,13 @@ impl Rooms {
 fn lacks_account(failure: &Failure) -> bool {
     match failure {
         Failure::Answer(kube::Error::Api(status)) => failure::is_account_missing(status),
+        _ => false,
+    }
+}
+
+fn is_quota_exceeded(failure: &Failure) -> bool {
+    match failure {
+        Failure::Answer(kube::Error::Api(status)) => failure::is_quota_exceeded(status),
         _ => false,
     }
 }

@@ -85,9 +85,13 @@ impl SeenPod {
 
     /// The numbers of its host ports: none once it has ended, when kube-scheduler gives them to other pods.
     pub fn host_ports(&self) -> Arc<[u16]> {
-        let held = self.ports.iter().filter(|_| !self.has_ended);
-        held.filter_map(|port| u16::try_from(port.port).ok())
-            .collect()
+        self.numbers().filter(|_| !self.has_ended).collect()
+    }
+
+    /// The numbers of the host ports that it has, or had.
+    pub fn numbers(&self) -> impl Iterator<Item = u16> {
+        let ports = self.ports.iter();
+        ports.filter_map(|port| u16::try_from(port.port).ok())
     }
 }
 

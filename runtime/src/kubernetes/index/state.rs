@@ -86,7 +86,7 @@ impl State {
             .as_ref()
             .and_then(|known| known.seen.instance.trouble);
         if seen.instance.trouble == Some(Trouble::PortsTaken) && trouble != seen.instance.trouble {
-            self.ports.clashed(&key);
+            self.ports.clashed(seen.numbers());
         }
         if seen.protected {
             let of_scheduler = self.protected.entry(key.0.clone()).or_default();

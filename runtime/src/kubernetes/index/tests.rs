@@ -418,6 +418,9 @@ async fn the_pods_of_a_scheduler_that_nobody_lists_are_forgotten() {
     assert!(index.uid(&name, &"s-1".into()).is_some(), "until its list");
     drop(watch);
     index.forget(&name);
+    // The answer of a call that was under way.
+    let late = index.apply(seen("s-2", "u2", 6, Some("n1")), true);
+    assert_eq!(late.uid, "u2");
     {
         let state = index.state.lock();
         assert!(state.pods.is_empty() && state.ports.is_empty() && state.on_node.is_empty());
@@ -427,4 +430,35 @@ async fn the_pods_of_a_scheduler_that_nobody_lists_are_forgotten() {
     assert!(futures_util::poll!(watch.next()).is_pending());
     list(&index, Some(&name), vec![]);
     assert_eq!(watch.next().await, Some(RuntimeEvent::Listed(vec![])));
+}
+
+#[test]
+fn an_answer_about_a_machine_that_was_forgotten_meanwhile_is_not_kept() {
+    let index = index();
+    list(&index, None, vec![seen("s-1", "u1", 5, Some("n1"))]);
+    let node: Arc<str> = "n1".into();
+    assert_eq!(index.nodes_to_ask(), std::slice::from_ref(&node));
+    index.gone(&scheduler(), &"s-1".into(), "u1", None);
+    index.learn_node(&node, Some("203.0.113.1".into()));
+    let room = index.apply(seen("s-2", "u2", 6, Some("n1")), false);
+    assert_eq!(room.address, None);
+    assert_eq!(index.nodes_to_ask(), [node]);
+}
+
+#[test]
+fn ports_for_which_a_kubelet_refused_a_pod_are_drawn_last() {
+    let index = index();
+    let mut refused = in_phase("Failed", "s-1", "u1", 5, Some("n1"));
+    refused.instance.trouble = Some(Trouble::PortsTaken);
+    list(&index, None, vec![refused]);
+    let mut of = with_one_port();
+    of.port_range = Some(PortRange {
+        start: 21_000,
+        end: 21_001,
+    });
+    for number in 0..20 {
+        let room = RoomId::from(format!("s-{number}-new").as_str());
+        assert_eq!(*index.reserve_ports(&room, &of).unwrap(), [21_001]);
+        index.release_ports(&room);
+    }
 }
