@@ -5,7 +5,7 @@ use crate::site::Site;
 use k8s_openapi::api::core::v1::{Event, Pod, ResourceQuota};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
-use maestro_core::domain::{InstanceStatus, PortRange, RoomId};
+use maestro_core::domain::{InstanceStatus, RoomId};
 use maestro_core::ports::{Runtime, RuntimeError, RuntimeEvent};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use serde_json::json;
@@ -74,27 +74,6 @@ async fn a_pod_without_a_node_says_why_it_waits() {
         })
         .await;
     assert!(text.starts_with("Unschedulable: "), "{text}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_room_that_never_came_has_no_ports_once_it_is_ended() {
-    let site = open_site!();
-    let mut one = scheduler("pods-never", RUNS);
-    // For one room.
-    one.port_range = Some(PortRange {
-        start: 30_200,
-        end: 30_201,
-    });
-    let stage = Stage::set(&site, one).await;
-    stage.order("pods-never-one").await.unwrap();
-    let refused = stage.order("pods-never-two").await;
-    assert!(
-        matches!(refused, Err(RuntimeError::Exhausted(_))),
-        "{refused:?}"
-    );
-    let ended = stage.terminate("pods-never-one", None).await;
-    assert!(matches!(ended, Err(RuntimeError::NotFound)), "{ended:?}");
-    stage.order("pods-never-two").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
