@@ -100,11 +100,15 @@ impl Budgets {
             }
             all.entry(scheduler.clone()).or_default().clone()
         };
+        // Its owner may go while it waits for the orders before.
+        let term = self.writer.index.feeds().term(scheduler);
         let mut written = of_scheduler.clone().lock_owned().await;
         let (writer, scheduler, order) = (self.writer.clone(), scheduler.clone(), order.clone());
         let (tasks, stopping) = (self.tasks.clone(), self.stopping.clone());
         let carried_out = async move {
-            writer.carry_out(&scheduler, &order, &mut written).await?;
+            writer
+                .carry_out(&scheduler, term, &order, &mut written)
+                .await?;
             let is_too_high = written
                 .number
                 .is_some_and(|number| number > written.ordered);
@@ -131,11 +135,11 @@ impl Writer {
     async fn carry_out(
         &self,
         scheduler: &SchedulerName,
+        term: Option<u64>,
         order: &Protection,
         written: &mut Written,
     ) -> Result<(), Failure> {
         let number = count(order.number);
-        let term = self.index.feeds().term(scheduler);
         let is_new = order.all && written.term.take() != term;
         // An order that fails leaves everything in doubt.
         let before = written.number.take();
@@ -351,8 +355,6 @@ impl Writer {
         };
         match self.calls.run(scheduler, Urgency::Urgent, call).await {
             Ok(pod) => {
-                // A right that is taken away later is worth another warning.
-                self.is_refused.store(false, Ordering::Relaxed);
                 // The next order may come before the watch tells.
                 if let Some(seen) = SeenPod::of(&pod) {
                     let _ = self.index.apply(seen, true);

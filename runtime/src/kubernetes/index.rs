@@ -64,12 +64,13 @@ impl Index {
     /// A new observation, by the watch or by the answer of a call that wrote the pod; an older one than the known is
     /// ignored. The answer is the instance as it is known now.
     pub fn apply(&self, seen: SeenPod, by_call: bool) -> Instance {
-        // A late answer about a scheduler that nobody lists here any more: nobody would tell when its pod ends.
-        if by_call && !self.feeds.is_followed(&seen.scheduler) {
-            return seen.instance;
-        }
         let mut state = self.state.lock();
         let key = (seen.scheduler.clone(), seen.instance.room.clone());
+        // A late answer about a scheduler that nobody lists here any more: nobody would tell when its pod ends.
+        if by_call && !self.feeds.is_followed(&seen.scheduler) {
+            state.ports.free(&key);
+            return seen.instance;
+        }
         if let Some(known) = state.pods.get(&key) {
             let before = &known.seen.instance;
             let same = before.uid == seen.instance.uid;

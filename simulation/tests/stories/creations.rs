@@ -382,11 +382,20 @@ fn a_room_whose_creation_waits_for_its_turn_has_its_whole_time_afterwards() {
     fleet.order(patch(|p| p.rooms_replicas = Some(1))).unwrap();
     fleet.release_kind("reserve_ports", Outcome::Works);
     let room = fleet.stored.rooms.keys().next().unwrap().clone();
-    fleet.pass(Duration::from_secs(300));
+    fleet.pass(Duration::from_secs(650));
     assert_eq!(fleet.works.len(), 1, "{:?}", fleet.works);
     fleet.release();
-    fleet.pass(Duration::from_secs(110));
-    assert_eq!(fleet.rooms(), std::slice::from_ref(&room));
+    // Nor has one that no node has a place for waited there.
+    for (trouble, time) in [(Some(Trouble::Unschedulable), 500), (None, 110)] {
+        fleet.machine.observe(&room, |instance| {
+            instance.status = InstanceStatus::Pending;
+            instance.trouble = trouble;
+            instance.address = None;
+        });
+        fleet.carry_on();
+        fleet.pass(Duration::from_secs(time));
+        assert_eq!(fleet.rooms(), std::slice::from_ref(&room));
+    }
     fleet.pass(Duration::from_secs(30));
     assert_ne!(fleet.rooms(), [room]);
 }

@@ -129,8 +129,8 @@ impl Fleet {
     }
 
     /// Why rooms of a version end too soon, while they do, or may: those that are starting have not proved otherwise.
-    /// The loop of the active version outlives its rooms and its
-    /// turn to be active, and those of the others are kept until their next failure: that they are there says nothing.
+    /// The loop of the active version outlives its rooms and its turn to be active, and those of the others are kept
+    /// until their next failure: that they are there says nothing.
     pub fn failing(&self, now: Mono, version: &SchedulerVersion) -> Option<&str> {
         if !self.wants_rooms_of(version) {
             return None;
@@ -141,7 +141,7 @@ impl Fleet {
         };
         let uptime = self.settings.room_min_uptime;
         let all = self.rooms.by_version().get(version);
-        let is_tried = all.is_some_and(|all| all.starting > 0);
+        let is_tried = all.is_some_and(|all| all.starting > 0 && all.starting == all.available);
         let is_over = |known: &CrashLoop| !is_tried && known.is_over(now, uptime);
         let known = known.filter(|known| known.failures > 0 && !is_over(known));
         known.map(|known| known.cause.as_str())

@@ -52,25 +52,30 @@ impl Fleet {
         if let Some(since) = room.restart_since.filter(|_| !room.is_busy()) {
             return since.plus(s.initialization_timeout);
         }
+        // Its creation may have waited long for its turn.
+        let made = room
+            .made_at
+            .map_or(clock.created, |at| at.max(clock.created));
         match room.status() {
             RoomStatus::Error if room.is_busy() => clock.last_ping.plus(s.ping_timeout),
             // It was up before and has lost its instance's readiness.
             RoomStatus::Pending | RoomStatus::Unready if room.was_ready => {
                 clock.status_since.plus(s.initialization_timeout)
             }
-            RoomStatus::Pending if room.trouble() == Some(Trouble::Unschedulable) => clock
-                .created
-                .plus(s.schedule_timeout.max(s.initialization_timeout)),
+            RoomStatus::Pending if room.trouble() == Some(Trouble::Unschedulable) => {
+                made.plus(s.schedule_timeout.max(s.initialization_timeout))
+            }
             RoomStatus::Pending | RoomStatus::Unready => {
-                // Its creation may have waited long for its turn.
-                let later = [room.marks.placed, room.made_at].into_iter().flatten();
-                let began = later.fold(clock.created, Mono::max);
+                let began = room.marks.placed.map_or(made, |at| at.max(made));
                 began.plus(s.initialization_timeout)
             }
             RoomStatus::Terminating => clock.status_since.plus(s.deletion_timeout),
             RoomStatus::Terminated => clock.status_since,
             // It may keep pinging, but nobody can play there.
-            RoomStatus::Error => clock.last_ping.min(clock.status_since).plus(s.ping_timeout),
+            RoomStatus::Error => {
+                let silent = clock.last_ping.min(clock.status_since);
+                silent.max(made).plus(s.ping_timeout)
+            }
             _ => clock.last_ping.plus(s.ping_timeout),
         }
     }

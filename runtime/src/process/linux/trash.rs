@@ -146,7 +146,8 @@ mod tests {
         let trash = trash(folder.path());
         trash.take(&room).unwrap();
         assert!(!room.exists());
-        assert!(empty(&trash).is_empty());
+        // A busy machine takes more than one round for it.
+        assert!((0..10).any(|_| empty(&trash).is_empty()));
         assert!(is_empty(trash.path()));
         remove_tree(&tree).unwrap();
         assert!(!tree.exists());
