@@ -280,7 +280,6 @@ async fn nothing_that_was_acknowledged_is_lost_by_twenty_kills() {
     check_rooms(&maestro, &home).await;
 
     // Once more without edits: no process changes.
-    until_complete(&maestro, &home).await;
     let before = home.pids(MAIN);
     maestro.kill();
     let maestro = home.start_with(&SETTINGS);
@@ -294,25 +293,7 @@ async fn nothing_that_was_acknowledged_is_lost_by_twenty_kills() {
     assert!(home.processes().is_empty(), "{:?}", home.processes());
 }
 
-/// Waits until the fleet has its size: a room that failed is replaced after a pause, in which no operation is open.
-async fn until_complete(maestro: &Maestro, home: &Home) {
-    let replicas = || async {
-        let (_, told) = maestro.get(&format!("/schedulers/{MAIN}")).await;
-        told["scheduler"]["roomsReplicas"].as_u64()
-    };
-    let complete = eventually(seconds(90), || async {
-        replicas().await == Some(home.pids(MAIN).len() as u64)
-    });
-    assert!(
-        complete.await,
-        "{:?} of {:?}",
-        home.pids(MAIN),
-        replicas().await
-    );
-    settle(maestro).await;
-}
-
-/// Waits until every operation has ended.
+/// Waits until every operation has ended and every fleet has its size.
 async fn settle(maestro: &Maestro) {
     let settled = eventually(seconds(60), || async {
         for name in [MAIN, GUEST] {
