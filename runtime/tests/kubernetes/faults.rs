@@ -48,6 +48,18 @@ fn is_watch(call: &ApiCall) -> bool {
     call.query.contains("watch=true")
 }
 
+/// Waits for a room that no node has a place for, since others have its ports.
+pub async fn until_ports_are_taken(stage: &mut Stage) {
+    let (trouble, text) = stage
+        .until(|event| match event {
+            RuntimeEvent::Changed(i) => Some((i.trouble?, i.description.clone())),
+            _ => None,
+        })
+        .await;
+    assert_eq!(trouble, Trouble::PortsTaken, "{text}");
+    assert!(text.contains("free ports"), "{text}");
+}
+
 async fn until_ready(stage: &mut Stage, room: &str) {
     stage
         .until(|event| match event {
@@ -525,12 +537,5 @@ async fn a_port_that_a_foreign_pod_has_is_told() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stage.create("faults-taken-one").await.unwrap();
-    let (trouble, text) = stage
-        .until(|event| match event {
-            RuntimeEvent::Changed(i) => Some((i.trouble?, i.description.clone())),
-            _ => None,
-        })
-        .await;
-    assert_eq!(trouble, Trouble::PortsTaken, "{text}");
-    assert!(text.contains("free ports"), "{text}");
+    until_ports_are_taken(&mut stage).await;
 }

@@ -1,7 +1,8 @@
 //! Host ports of rooms on several nodes (contract 4.7).
 
+use crate::faults::until_ports_are_taken;
 use crate::site::Site;
-use maestro_core::domain::{PortRange, Trouble};
+use maestro_core::domain::PortRange;
 use maestro_core::ports::{RuntimeError, RuntimeEvent};
 use maestro_testkit::contract::runtime::{RUNS, Stage, scheduler};
 use maestro_testkit::control_plane::{ControlPlane, TestNode};
@@ -75,14 +76,7 @@ async fn a_range_of_one_port_is_enough_for_a_room_on_each_node() {
     // There might be one node more.
     let one_more = format!("{NAME}-room-more");
     stage.create(&one_more).await.unwrap();
-    let (trouble, text) = stage
-        .until(|event| match event {
-            RuntimeEvent::Changed(i) => Some((i.trouble?, i.description.clone())),
-            _ => None,
-        })
-        .await;
-    assert_eq!(trouble, Trouble::PortsTaken, "{text}");
-    assert!(text.contains("free ports"), "{text}");
+    until_ports_are_taken(&mut stage).await;
     let refused = stage.order("ports-room-last").await.map(drop);
     assert!(
         matches!(&refused, Err(RuntimeError::Exhausted(cause)) if cause.text().contains("30200")),

@@ -145,31 +145,36 @@ fn the_ports_of_a_failed_creation_are_given_back_whatever_else_ends() {
     no_port_is_lost(&fleet);
 }
 
-#[test]
-fn a_creation_that_takes_effect_after_its_room_was_given_up_is_told_to_end() {
+/// A fleet of one room, and the order to create another, which is held.
+fn being_ordered() -> (Fleet, RoomId) {
     let mut fleet = Fleet::up(1);
     fleet.hold = true;
-    fleet
-        .order(Command::AddRooms {
-            amount: 1,
-            version: None,
-        })
-        .unwrap();
+    let add = Command::AddRooms {
+        amount: 1,
+        version: None,
+    };
+    fleet.order(add).unwrap();
     assert!(fleet.release_one());
     let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
         panic!("{:?}", fleet.works);
     };
+    (fleet, order.room)
+}
+
+#[test]
+fn a_creation_that_takes_effect_after_its_room_was_given_up_is_told_to_end() {
+    let (mut fleet, room) = being_ordered();
     // Whether the room exists is unknown; it does not at first, and then it does.
     for outcome in [Outcome::LateUnknown, Outcome::Unknown, Outcome::Unknown] {
         fleet.release_kind("create_room", outcome);
     }
     fleet.release();
-    assert!(!fleet.stored.rooms.contains_key(&order.room));
+    assert!(!fleet.stored.rooms.contains_key(&room));
     fleet.hold = true;
     assert!(fleet.late(0));
     fleet.carry_on();
-    assert!(fleet.machine.running.contains_key(&order.room));
-    let row = &fleet.stored.rooms[&order.room];
+    assert!(fleet.machine.running.contains_key(&room));
+    let row = &fleet.stored.rooms[&room];
     let removal = row.intent.removal.expect("it is to go");
     assert_eq!(removal.reason, RemovalReason::CreationFailed);
     fleet.release();
@@ -332,23 +337,13 @@ fn a_room_that_is_there_outlives_the_answer_to_its_creation() {
 
 #[test]
 fn a_creation_without_an_answer_is_ordered_again_and_finds_its_room() {
-    let mut fleet = Fleet::up(1);
-    fleet.hold = true;
-    let add = Command::AddRooms {
-        amount: 1,
-        version: None,
-    };
-    fleet.order(add).unwrap();
-    assert!(fleet.release_one());
-    let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
-        panic!("{:?}", fleet.works);
-    };
+    let (mut fleet, room) = being_ordered();
     fleet.release_kind("create_room", Outcome::LateUnknown);
     // It takes effect while it is ordered again.
     assert!(fleet.late(0));
     fleet.carry_on();
     fleet.release_kind("create_room", Outcome::Works);
-    assert_eq!(fleet.stored.rooms[&order.room].intent.removal, None);
+    assert_eq!(fleet.stored.rooms[&room].intent.removal, None);
     assert_eq!(fleet.rooms().len(), 2);
     let added = fleet.operations_of("add_rooms");
     assert_eq!(added.last().unwrap().status, OperationStatus::Finished);
@@ -408,7 +403,7 @@ fn a_room_that_is_there_says_nothing_about_a_runtime_without_an_answer() {
     for _ in 0..2 {
         fleet.release_kind("reserve_ports", Outcome::Works);
     }
-    // The first answer is lost; the other call is not carried out.
+    // One is not made. The other is, which the watch tells, but not the answer.
     fleet.release_kind("create_room", Outcome::Unavailable);
     fleet.release_kind("create_room", Outcome::DoneUnavailable);
     let asked = fleet.works.iter().map(|(_, work)| work.kind());
@@ -418,23 +413,13 @@ fn a_room_that_is_there_says_nothing_about_a_runtime_without_an_answer() {
 
 #[test]
 fn a_refusal_says_nothing_about_an_earlier_order_without_an_answer() {
-    let mut fleet = Fleet::up(1);
-    fleet.hold = true;
-    let add = Command::AddRooms {
-        amount: 1,
-        version: None,
-    };
-    fleet.order(add).unwrap();
-    assert!(fleet.release_one());
-    let Some((_, Work::CreateRoom(order))) = fleet.works.front().cloned() else {
-        panic!("{:?}", fleet.works);
-    };
+    let (mut fleet, room) = being_ordered();
     fleet.release_kind("create_room", Outcome::LateUnknown);
     fleet.release_kind("create_room", Outcome::Exhausted);
-    assert!(fleet.stored.rooms[&order.room].intent.removal.is_some());
+    assert!(fleet.stored.rooms[&room].intent.removal.is_some());
     assert!(fleet.late(0));
     fleet.release();
-    assert!(!fleet.machine.running.contains_key(&order.room));
+    assert!(!fleet.machine.running.contains_key(&room));
     assert_eq!(fleet.rooms().len(), 1);
     no_port_is_lost(&fleet);
 }

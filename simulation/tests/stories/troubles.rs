@@ -208,27 +208,6 @@ fn a_room_that_breaks_after_a_long_life_is_replaced_at_once() {
 }
 
 #[test]
-fn a_runtime_that_does_not_answer_in_time_is_asked_less_often_and_no_version_is_blamed() {
-    let mut fleet = Fleet::created(spec(0), Default::default());
-    fleet.hold = true;
-    fleet.order(patch(|p| p.rooms_replicas = Some(5))).unwrap();
-    let mut calls = 0;
-    for _ in 0..120 {
-        while fleet.release_with(Outcome::Unknown) {
-            calls += 1;
-        }
-        fleet.pass(seconds(1));
-    }
-    assert!((5..150).contains(&calls), "{calls} calls in two minutes");
-    assert_eq!(fleet.scheduler_state(), "in-sync");
-    assert_eq!(fleet.state.view().crash_failures, 0);
-    fleet.hold = false;
-    fleet.release();
-    fleet.pass(seconds(31));
-    assert_eq!(fleet.rooms().len(), 5, "work goes on");
-}
-
-#[test]
 fn ports_that_fit_end_a_row_of_clashes() {
     let mut fleet = starting(1);
     assert_eq!(clash(&mut fleet, &[], 10), 10);
@@ -273,24 +252,26 @@ fn a_room_that_no_node_has_a_place_for_waits_longer_than_one_that_hangs() {
 }
 
 #[test]
-fn a_runtime_that_is_away_is_asked_less_often_and_no_version_is_blamed() {
-    let mut fleet = Fleet::created(spec(0), Default::default());
-    fleet.hold = true;
-    fleet.order(patch(|p| p.rooms_replicas = Some(5))).unwrap();
-    let mut calls = 0;
-    for _ in 0..120 {
-        while fleet.release_with(Outcome::Unavailable) {
-            calls += 1;
+fn a_runtime_that_is_away_or_silent_is_asked_less_often_and_no_version_is_blamed() {
+    for outcome in [Outcome::Unavailable, Outcome::Unknown] {
+        let mut fleet = Fleet::created(spec(0), Default::default());
+        fleet.hold = true;
+        fleet.order(patch(|p| p.rooms_replicas = Some(5))).unwrap();
+        let mut calls = 0;
+        for _ in 0..120 {
+            while fleet.release_with(outcome) {
+                calls += 1;
+            }
+            fleet.pass(seconds(1));
         }
-        fleet.pass(seconds(1));
+        assert!((5..150).contains(&calls), "{calls} calls in two minutes");
+        assert_eq!(fleet.scheduler_state(), "in-sync");
+        assert_eq!(fleet.state.view().crash_failures, 0);
+        fleet.hold = false;
+        fleet.release();
+        fleet.pass(seconds(31));
+        assert_eq!(fleet.rooms().len(), 5, "work goes on");
     }
-    assert!((5..150).contains(&calls), "{calls} calls in two minutes");
-    assert_eq!(fleet.scheduler_state(), "in-sync");
-    assert_eq!(fleet.state.view().crash_failures, 0);
-    fleet.hold = false;
-    fleet.release();
-    fleet.pass(seconds(31));
-    assert_eq!(fleet.rooms().len(), 5, "work goes on");
 }
 
 /// Rooms that are being made, all of them with their ports.
